@@ -282,14 +282,17 @@ async def _read_body(receive: Receive) -> tuple[JSONRPCMessage | bytes | None, R
             break
         last = await receive()
     found, waiting = None, [last]
-    if last["type"] == "http.request":
-        text = bytes(body)
-        if not last.get("more_body"):
-            found, text = read_message(text), well_formed_text_of_json(text).encode()
-        waiting = [{**last, "body": text}]
+    whole = last["type"] == "http.request" and not last.get("more_body")
+    if whole:
+        found = read_message(bytes(body))
 
     async def again() -> Message:
-        return waiting.pop() if waiting else await receive()
+        if not waiting:
+            return await receive()
+        message, text = waiting.pop(), bytes(body)
+        if message["type"] != "http.request":
+            return message
+        return {**message, "body": well_formed_text_of_json(text).encode() if whole else text}
 
     return found, again
 

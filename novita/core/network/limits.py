@@ -1,6 +1,5 @@
 """What a request may take beyond httpx's timeouts: seconds until it is sent, and a place among all requests."""
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -43,21 +42,3 @@ class Places:
     def leave(self) -> None:
         """Give the place to the next one."""
         self._free.release()
-
-
-class UntilClosed(httpx.AsyncByteStream):
-    """The body of an answer; `ended` is called once, when it is closed."""
-
-    def __init__(self, body: httpx.AsyncByteStream, ended: Callable[[], None]) -> None:
-        self._body, self._ended, self._closed = body, ended, False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body.__aiter__()
-
-    async def aclose(self) -> None:
-        try:
-            await self._body.aclose()
-        finally:
-            if not self._closed:
-                self._closed = True
-                self._ended()

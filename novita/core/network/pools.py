@@ -9,7 +9,7 @@ second, or never. They have a pool of their own, of which each caller gets a sha
 calls to Novita.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from . import limits
-from .limits import Places, UntilClosed
+from .limits import Places
 
 POOLS = 8
 
@@ -29,6 +29,24 @@ class _Pool:
     transport: httpx.AsyncHTTPTransport
     under_way: int = 0
     since: float = 0.0
+
+
+class _UntilClosed(httpx.AsyncByteStream):
+    """The body of an answer; `ended` is called once, when it is closed."""
+
+    def __init__(self, body: httpx.AsyncByteStream, ended: Callable[[], None]) -> None:
+        self._body, self._ended, self._closed = body, ended, False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            await self._body.aclose()
+        finally:
+            if not self._closed:
+                self._closed = True
+                self._ended()
 
 
 @dataclass(eq=False)
@@ -60,7 +78,7 @@ class SmallPools(httpx.AsyncBaseTransport):
             ended()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = UntilClosed(response.stream, ended)
+        response.stream = _UntilClosed(response.stream, ended)
         return response
 
     def _least_busy(self) -> _Pool:
