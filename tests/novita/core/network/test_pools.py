@@ -11,7 +11,7 @@ from novita_mcp.novita.core.client import new_http
 from novita_mcp.novita.core.network import limits, pools, way
 from novita_mcp.novita.core.network.quick import QuickPool
 
-from ....raw_server import answer, raw_host
+from ....raw_server import answer, raw_host, talking_host
 
 
 @asynccontextmanager
@@ -24,17 +24,11 @@ async def patient_host() -> AsyncGenerator[tuple[str, set[asyncio.StreamWriter]]
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # closed by the other side, as this test waits for
         finally:
             opened.discard(writer)
-            writer.close()
 
-    server = await asyncio.start_server(meet, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", opened
-    finally:
-        server.close()
+    async with talking_host(meet) as host:
+        yield host.url, opened
 
 
 async def test_no_more_than_allowed_are_under_way_and_all_have_their_answer() -> None:

@@ -25,6 +25,8 @@ from novita_mcp.novita.serverless.gateway import ServiceCall, call_service
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 from novita_mcp.simulator.serving import Running
 
+from ....raw_server import talking_host
+
 BALANCE = "/openapi/v1/billing/balance/detail"
 NOBODY = "127.0.0.1:9"
 
@@ -51,7 +53,6 @@ def ask(simulator: Running) -> Callable[..., Coroutine[Any, Any, Any]]:
 async def socks_proxy() -> AsyncGenerator[tuple[str, list[bytes]]]:
     """A SOCKS5 proxy that needs no password: its address, and the hosts it was asked for."""
     asked: list[bytes] = []
-    opened: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, methods = await reader.readexactly(2)
@@ -63,9 +64,11 @@ async def socks_proxy() -> AsyncGenerator[tuple[str, list[bytes]]]:
         asked.append(host)
         name = socket.inet_ntoa(host) if kind == 1 else host.decode()
         there, back = await asyncio.open_connection(name, port)
-        opened.extend([writer, back])
         writer.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-        await asyncio.gather(pump(reader, back), pump(there, writer))
+        try:
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+        finally:
+            back.close()
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
@@ -73,14 +76,8 @@ async def socks_proxy() -> AsyncGenerator[tuple[str, list[bytes]]]:
             await target.drain()
         target.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"socks5://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
-    finally:
-        server.close()
-        for writer in opened:
-            writer.close()
-        await asyncio.sleep(0)  # closed with the next turn of the loop
+    async with talking_host(serve) as host:
+        yield host.url.replace("http", "socks5"), asked
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
