@@ -173,14 +173,17 @@ function working(result) {
 /** Ask for the state of a task once, without waiting in the tool. */
 async function look(id) {
   clearTimeout(state.polling);
+  const isNewest = newest("items");
   try {
     const answer = await host.call("get_task", { task_id: id, wait_seconds: 0 });
+    if (!isNewest()) return; // Something else is shown by now.
     const was = $("progress").hidden;
     state.failures = 0;
     take(answer);
     const result = answer.structuredContent;
     if (!was && !answer.isError && result?.status !== "working") await tellModel(id, result);
   } catch (error) {
+    if (!isNewest()) return;
     if (++state.failures >= MOST_FAILURES || state.ended) {
       stop();
       return show("problem", `The job's state cannot be read: ${error.message} The job goes on; get_task can fetch it.`);
@@ -206,21 +209,22 @@ function stop() {
 /** Ask for the prompt of a task whose call this page did not see. */
 async function named(id) {
   if (state.asked.prompt ?? state.asked.text) return;
+  const card = $("items").firstElementChild;
   try {
     const { structuredContent } = await host.call("list_tasks", { limit: 50 });
     const line = structuredContent?.tasks?.find((each) => each.task_id === id);
-    const card = $("items").firstElementChild;
-    if (line?.title && card && !card.querySelector("h2")) card.prepend(make("h2", line.title));
+    if (line?.title && !card.querySelector("h2")) card.prepend(make("h2", line.title));
   } catch {
     // The picture is shown all the same; the prompt is only an addition.
   }
 }
 
 async function balance() {
+  const isNewest = newest("money");
   try {
     const { structuredContent } = await host.call("get_balance", {});
     const left = structuredContent?.available_usd;
-    if (typeof left === "string") show("money", `Balance left: $${left}`);
+    if (typeof left === "string" && isNewest()) show("money", `Balance left: $${left}`);
   } catch {
     // The toolset with get_balance may be off.
   }
@@ -229,6 +233,7 @@ async function balance() {
 /** A list of tasks that can be opened. `before` has the cards of newer tasks. */
 function list(result, before = []) {
   stop();
+  newest("money");
   const cards = [...before, ...result.tasks.map(taskOf)];
   show("status", cards.length ? `${cards.length} tasks.` : "No tasks.");
   $("items").replaceChildren(...cards, ...(result.more ? [older(cards)] : []));
@@ -260,7 +265,9 @@ function older(cards) {
   const asked = { ...state.asked, limit: 50 };
   const offset = (state.asked.offset ?? 0) + cards.length;
   return button("Older", "tasks", async () => {
+    const isNewest = newest("items");
     const { structuredContent, isError } = await host.call("list_tasks", { ...asked, offset });
+    if (!isNewest()) return;
     if (isError || !structuredContent) throw new Error("they could not be read.");
     list(structuredContent, cards);
     cards.at(-1).nextElementSibling?.querySelector("button")?.focus();
@@ -271,6 +278,7 @@ function older(cards) {
 const MAKES = /image|video|speech|music|voice|background|audio|lyrics|media_model/;
 
 host.on["ui/notifications/tool-input"] = ({ arguments: given }) => {
+  for (const place of ["items", "money"]) newest(place);
   state.asked = given && typeof given === "object" ? given : {};
   stop();
   $("items").replaceChildren();
@@ -279,8 +287,12 @@ host.on["ui/notifications/tool-input"] = ({ arguments: given }) => {
   $("progress").removeAttribute("value");
   $("progress").hidden = false;
 };
-host.on["ui/notifications/tool-result"] = take;
+host.on["ui/notifications/tool-result"] = (answer) => {
+  newest("items");
+  take(answer);
+};
 host.on["ui/notifications/tool-cancelled"] = () => {
+  newest("items");
   stop();
   show("status", "Cancelled here. What was begun goes on at Novita; list_tasks finds it.");
 };

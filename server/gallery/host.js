@@ -86,8 +86,10 @@ async function begin([, name, given]) {
 }
 
 async function open(name) {
+  const isNewest = newest("page");
   const answer = await fetch(`/pages/${VIEWS[name][0]}`, { method: "HEAD" }).catch(() => null);
   if (!answer?.ok) throw ended();
+  if (!isNewest()) return;
   view = VIEWS[name];
   for (const each of $("pages").children) each.toggleAttribute("aria-current", false);
   const chosen = [...$("pages").children].find((each) => each.textContent === name);

@@ -14,6 +14,15 @@ function show(id, text) {
   $(id).hidden = !text && id === "problem";
 }
 
+const turns = new Map();
+
+/** Take the newest turn at a place of the page. The function that comes back says whether it still is the newest. */
+function newest(place) {
+  const mine = (turns.get(place) ?? 0) + 1;
+  turns.set(place, mine);
+  return () => turns.get(place) === mine;
+}
+
 /** A button. Screen readers also read `about`, which says what the button is for, after the visible text. */
 function button(label, about, act) {
   const made = make("button", label, { type: "button", "aria-label": `${label}: ${about}` });

@@ -22,8 +22,13 @@ function questionOf(result) {
   return text.replace(/^Nothing was sent or billed\. /, "").replace(/ If the user agrees, call \w+ again with confirm=true\.$/, "");
 }
 
+/** The line for one thing that costs. Where a question is not about one thing, or its line is gone: the top of the page. */
+function placeOf(id) {
+  return [...$("running").children].find((item) => id !== undefined && item.dataset.id === id) ?? $("question");
+}
+
 /** Show a tool's question. Only a click on the button Yes sends `confirm`. */
-function question(place, label, about, tool, args, result) {
+function question(label, about, tool, args, result, id) {
   for (const open of document.querySelectorAll(".question")) open.remove();
   const box = make("div", "", { class: "question", role: "group", "aria-label": "Question" });
   box.append(make("p", questionOf(result)));
@@ -42,7 +47,7 @@ function question(place, label, about, tool, args, result) {
   });
   const both = box.appendChild(make("div", "", { class: "buttons" }));
   both.append(no, yes);
-  place.append(box);
+  placeOf(id).append(box);
   no.focus();
 }
 
@@ -57,11 +62,11 @@ function told(result) {
   show("said", stopped || (name ? `${name}: ${word}.` : "Done."));
 }
 
-function stopper(label, about, tool, args, place) {
+function stopper(label, about, tool, args, id) {
   return button(label, about, async () => {
     show("said", "");
     const result = await fields(tool, args);
-    if (result.status === "needs_confirmation") return question(place, label, about, tool, args, result);
+    if (result.status === "needs_confirmation") return question(label, about, tool, args, result, id);
     told(result);
     await running();
   });
@@ -83,7 +88,7 @@ function lineOf(line) {
   if (line.note) text.append(make("p", line.note, { class: "facts" }));
   if (Object.hasOwn(STOPS, line.kind) && !over) {
     const [label, tool, args] = STOPS[line.kind];
-    item.append(stopper(label, line.name || line.id, tool, args(line.id), item));
+    item.append(stopper(label, line.name || line.id, tool, args(line.id), line.id));
   }
   return item;
 }
@@ -110,7 +115,9 @@ function replaceLines(items) {
 /** Ask what runs: list_tasks has what was started here, list_gpu_instances all machines of the account. */
 async function running(machines) {
   const looks = [fields("list_tasks", { limit: 1 }), machines ?? fields("list_gpu_instances", {})];
+  const isNewest = newest("running");
   const [jobs, rented] = await Promise.allSettled(looks);
+  if (!isNewest()) return; // A later look shows what runs.
   const lines = new Map((jobs.value?.running ?? []).map((line) => [line.id, line]));
   const shown = lines.size;
   for (const machine of rented.value?.instances ?? []) {
@@ -135,7 +142,7 @@ async function running(machines) {
   replaceLines(sorted.map(lineOf));
   const again = button("Look again", "what runs", () => running());
   const stoppable = sorted.some((line) => /^(instance|endpoint)$/.test(line.kind) && !OVER.test(line.state ?? ""));
-  const all = stoppable ? [stopper(...EVERYTHING, {}, $("question"))] : [];
+  const all = stoppable ? [stopper(...EVERYTHING, {})] : [];
   $("running-buttons").replaceChildren(again, ...all);
   show("running-note", [jobs.value?.running_note, failed && jobs.reason.message].filter(Boolean).join(" "));
 }

@@ -2,8 +2,8 @@
 const PERIODS = ["last 7 days", "this month", "last month", "last 3 months"];
 const MOST_ROWS = 1000, MOST_PAGES = 5;
 let drawn = null;
-/** The width for which the chart was drawn, and the number of the newest request for a bill. */
-let width = 0, asking = 0;
+/** The width for which the chart was drawn. */
+let width = 0;
 
 /** Show the answer of a tool, whether the model or this page called it, and ask for what it does not contain. */
 async function take(answer) {
@@ -14,7 +14,7 @@ async function take(answer) {
   show("status", failed ? "It did not work." : "");
   const given = failed ? {} : result;
   if (Array.isArray(given.stopped)) {
-    if (given.status === "needs_confirmation") question($("question"), ...EVERYTHING, {}, given);
+    if (given.status === "needs_confirmation") question(...EVERYTHING, {}, given);
     else told(given);
   }
   const bill = Array.isArray(given.rows) ? given : null;
@@ -26,11 +26,12 @@ async function take(answer) {
 }
 
 async function balance(known) {
+  const isNewest = newest("balance");
   try {
     const { available_usd: left, owed_usd: owed } = known ?? (await fields("get_balance", {}));
-    show("money", `Balance left: $${left}${micro(owed ?? 0) > 0 ? `, owed: $${owed}` : ""}`);
+    if (isNewest()) show("money", `Balance left: $${left}${micro(owed ?? 0) > 0 ? `, owed: $${owed}` : ""}`);
   } catch {
-    show("money", ""); // The toolset with get_balance may be off.
+    if (isNewest()) show("money", ""); // The toolset with get_balance may be off.
   }
 }
 
@@ -53,18 +54,18 @@ async function billOf(period) {
 
 async function spent(period, given) {
   choose(period);
-  const mine = ++asking;
+  const isNewest = newest("bill");
   show("spent", "Looking.");
   try {
     const bill = given && whole(given) ? given : await billOf(period);
-    if (mine !== asking) return; // The user has chosen another period meanwhile.
+    if (!isNewest()) return; // The user has chosen another period meanwhile.
     const rows = bill.rows.map((row) => ({ day: row.day ?? `${row.month}-01`, name: nameOf(row), amount: micro(row.usd) }));
     drawn = { bill, rows };
     show("spent", `$${bill.total_usd}`);
     redraw();
     $("tables").replaceChildren(byModel(rows), byDay(rows), ...notes(bill));
   } catch (error) {
-    if (mine !== asking) return;
+    if (!isNewest()) return;
     drawn = null;
     show("spent", "There is no bill to show.");
     $("chart").replaceChildren();

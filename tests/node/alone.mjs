@@ -37,7 +37,9 @@ await app.getByRole("button", { name: "Open: a fox in the snow" }).click();
 await frame.waitForFunction(() => document.images.length === 1 && document.images[0].naturalWidth > 0, undefined, { timeout: PATIENCE });
 seen.picture = await frame.evaluate(() => document.images[0].parentElement.dataset.source);
 seen.buttons = await app.getByRole("button").allTextContents();
-const saving = page.waitForEvent("download");
+const saving = page.waitForEvent("download").catch(async (error) => {
+  throw new Error(`${error.message}\nThe page said: ${await app.locator("#said").textContent()}`);
+});
 await app.getByRole("button", { name: "Download: image 1" }).click();
 seen.saved = (await saving).suggestedFilename();
 await page.reload();

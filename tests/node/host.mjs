@@ -6,6 +6,8 @@ import { AppBridge, PostMessageTransport } from "@modelcontextprotocol/ext-apps/
 const at = new URL(location.href).searchParams;
 const client = new Client({ name: "host", version: "1" });
 const seen = { messages: [], context: [], calls: [], heights: [], downloads: [], opened: [] };
+/** Name of a tool -> what lets its next answer go. */
+const holding = new Map();
 let bridge;
 
 /** The policy that the specification wants of a host, for what the resource declares. */
@@ -47,7 +49,12 @@ window.host = {
     await bridge.connect(new PostMessageTransport(frame.contentWindow, frame.contentWindow));
     bridge.oncalltool = async (params) => {
       seen.calls.push(params);
-      return client.callTool(params);
+      const held = holding.get(params.name);
+      const mine = held && !held.taken;
+      if (mine) held.taken = true;
+      const answer = await client.callTool(params);
+      if (mine) await held.open;
+      return answer;
     };
     frame.src = src;
     await ready;
@@ -65,6 +72,18 @@ window.host = {
   /** A call that the app hears nothing of. */
   async quietly(name, args) {
     return (await client.callTool({ name, arguments: args })).structuredContent;
+  },
+
+  /** The page gets the answer of its next call of this tool only when it is let go. */
+  hold(name) {
+    const held = { taken: false };
+    held.open = new Promise((resolve) => (held.letGo = resolve));
+    holding.set(name, held);
+  },
+
+  letGo(name) {
+    holding.get(name).letGo();
+    holding.delete(name);
   },
 
   /** An answer that no server of ours gave just now. */

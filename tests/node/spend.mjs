@@ -73,7 +73,9 @@ seen.afterNo = await confirmed();
 // Yes is a click on yes.
 await named("Stop: fox-den").click();
 await named("Yes: stop: fox-den").click();
+const ticking = setInterval(advance, 500);
 await until(() => /fox-den/.test(document.querySelector("#said").textContent));
+clearInterval(ticking);
 seen.said = await text("#said");
 seen.afterYes = await confirmed();
 await advance();
@@ -101,7 +103,7 @@ await until(() => document.querySelector("#hourly").textContent === "Nothing tha
 seen.names = [...new Set((await calls()).map((each) => each.name))].sort();
 
 // Of an endpoint no worker is kept, and a sandbox is deleted, after their own questions; what is left is asked for.
-await host("quietly", "create_endpoint", { image: "docker.io/a/b:1", port: 80, gpu: "4090", name: "web", min_workers: 1, confirm: true });
+await host("quietly", "create_endpoint", { image: "docker.io/a/b:1", port: 80, gpu: "4090", name: "web", min_workers: 1, confirm: true, wait_seconds: 0 });
 await advance();
 await host("quietly", "create_sandbox", { label: "box", confirm: true });
 await host("call", "get_balance", {});
