@@ -52,8 +52,8 @@ class WorldSettings:
 class WorldClock:
     """The world's time in epoch seconds. It may run fast, and tests may move it forward."""
 
-    def __init__(self, speed: float = 1.0) -> None:
-        self._base = time.time()
+    def __init__(self, speed: float = 1.0, begin: float | None = None) -> None:
+        self._base = time.time() if begin is None else begin
         self._since = time.monotonic()
         self._speed = speed
 
@@ -154,14 +154,22 @@ def _by_use(operation: str) -> bool:
 
 
 class World:
-    """Everything the simulator remembers. `World()` has one account, key `sk-simulated`, with 100 USD."""
+    """Everything the simulator remembers. `World()` has one account, key `sk-simulated`, with 100 USD.
+
+    It begins now, or at `begin` in epoch seconds.
+    """
 
     def __init__(
-        self, settings: WorldSettings | None = None, *, balance_usd: float = 100.0, bounds: Bounds | None = None
+        self,
+        settings: WorldSettings | None = None,
+        *,
+        balance_usd: float = 100.0,
+        bounds: Bounds | None = None,
+        begin: float | None = None,
     ) -> None:
         self.bounds = bounds or Bounds()
         self.settings = settings or WorldSettings()
-        self.clock = WorldClock(self.settings.speed)
+        self.clock = WorldClock(self.settings.speed, begin)
         self.started = self.clock.now()
         self.accounts: dict[str, Account] = {}
         self.charges: list[Charge] = []
