@@ -19,7 +19,7 @@ const drawn = () =>
     }
     return days;
   });
-/** How high each day's bars stand, in millionths by the lines' own measure. */
+/** How high each day's bars stand, in millionths by the lines' own measure, and by how much their least heights can be off. */
 const measured = () =>
   frame.evaluate(() => {
     const lines = [...document.querySelectorAll("#chart line")].map((line) => Number(line.getAttribute("y1")));
@@ -27,7 +27,8 @@ const measured = () =>
     const scale = (amounts.at(-1) * 1e6) / (lines[0] - lines.at(-1));
     const days = {};
     for (const bar of document.querySelectorAll("#chart rect[data-span]")) {
-      days[bar.dataset.span] = (days[bar.dataset.span] ?? 0) + Number(bar.getAttribute("height")) * scale;
+      const [high, off] = days[bar.dataset.span] ?? [0, 0];
+      days[bar.dataset.span] = [high + Number(bar.getAttribute("height")) * scale, off + scale];
     }
     return days;
   });
@@ -126,7 +127,10 @@ seen.stops = (await confirmed()).map((each) => each.name);
 
 // A bill by month stands by month.
 await host("call", "get_bill", { period: "last 3 months", kind: "monthly" });
-await until(() => document.querySelectorAll("#chart rect[data-span]").length >= 3 && !document.querySelector("#chart rect[data-span$='-01']"));
+await until(() => {
+  const bars = [...document.querySelectorAll("#chart rect[data-span]")];
+  return bars.length >= 3 && bars.every((bar) => /^\d{4}-\d\d$/.test(bar.dataset.span));
+});
 seen.monthly = { days: await drawn(), spent: await text("#spent") };
 
 // What others wrote is text; an error is told.
