@@ -70,7 +70,7 @@ seen.pasted = await page.locator("#pasted").inputValue();
 
 // A link that has expired: it is told, and fetched again from Novita.
 const links = (seconds) => fetch(`${asked.pages}/set`, { method: "POST", body: JSON.stringify({ link_ttl: seconds }) });
-await links(1);
+await links(4); // Long enough for the server to fetch the file on a busy machine.
 const brief = await host("call", "generate_video", { ...CLIP, prompt: "a fox looks away" });
 await advance();
 await until(() => document.querySelector("#status").textContent === "Done.");
