@@ -1,5 +1,5 @@
 // The pages without a host that shows them, as `novita-mcp gallery` serves them. Argument: see browser.mjs, and "link".
-import { browse, faults, PATIENCE } from "./browser.mjs";
+import { atRest, browse, faults, PATIENCE } from "./browser.mjs";
 
 const asked = JSON.parse(process.argv[2]);
 const { browser, page, errors, shot, sized } = await browse(asked);
@@ -40,6 +40,7 @@ seen.buttons = await app.getByRole("button").allTextContents();
 const saving = page.waitForEvent("download").catch(async (error) => {
   throw new Error(`${error.message}\nThe page said: ${await app.locator("#said").textContent()}`);
 });
+await atRest(page, frame);
 await app.getByRole("button", { name: "Download: image 1" }).click();
 seen.saved = (await saving).suggestedFilename();
 await page.reload();

@@ -27,6 +27,15 @@ export async function browse(asked) {
   return { browser, page, errors, shot, sized };
 }
 
+/** Until the host has given the frame the height of its page. A click while they move may come down beside its button. */
+export async function atRest(page, frame) {
+  for (;;) {
+    const wanted = await frame.evaluate(() => Math.ceil(document.documentElement.getBoundingClientRect().height));
+    const given = await page.evaluate(() => new Promise((seen) => requestAnimationFrame(() => seen(parseFloat(document.querySelector("iframe").style.height)))));
+    if (wanted === given) return;
+  }
+}
+
 /** The host's page, with the page of a tool in its frame. */
 export async function hosted(asked, tool, theme = "light") {
   const bundle = await build({ entryPoints: [here("host.mjs")], bundle: true, write: false, format: "esm", logLevel: "error" });

@@ -44,7 +44,8 @@ await host("give", { structuredContent: { status: "succeeded", task_id: begun.ta
 await until((url) => document.images[0]?.src === url && document.images[0].naturalWidth > 0, picture.url);
 seen.link = await frame.evaluate(() => document.images[0].parentElement.dataset.source);
 await host("give", { structuredContent: { status: "succeeded", artifacts: [{ ...picture, task_id: undefined, bytes: LARGE }] } });
-await shown("link");
+// The card before it was shown by its link too; this one has no task to name.
+await until(() => document.querySelector("[data-source=link]") && !document.querySelector("[aria-label^='Use as input']"));
 await named("Download: image 1").click();
 await page.waitForFunction(() => window.host.seen.opened.length === 1);
 seen.opened = (await told("opened"))[0] === picture.url;
