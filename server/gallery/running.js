@@ -24,7 +24,7 @@ function questionOf(result) {
 
 /** The line for one thing that costs. Where a question is not about one thing, or its line is gone: the top of the page. */
 function placeOf(id) {
-  return [...$("running").children].find((item) => id !== undefined && item.dataset.id === id) ?? $("question");
+  return [...$("running").children].find((item) => item.dataset.id === id) ?? $("question");
 }
 
 /** Show a tool's question. Only a click on the button Yes sends `confirm`. */

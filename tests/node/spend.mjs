@@ -19,7 +19,7 @@ const drawn = () =>
     }
     return days;
   });
-/** How high each day's bars stand, in millionths by the lines' own measure, and by how much their least heights can be off. */
+/** How high each day's bars stand, in millionths by the lines' own measure, and how high they should: a part is a pixel at least. */
 const measured = () =>
   frame.evaluate(() => {
     const lines = [...document.querySelectorAll("#chart line")].map((line) => Number(line.getAttribute("y1")));
@@ -27,8 +27,8 @@ const measured = () =>
     const scale = (amounts.at(-1) * 1e6) / (lines[0] - lines.at(-1));
     const days = {};
     for (const bar of document.querySelectorAll("#chart rect[data-span]")) {
-      const [high, off] = days[bar.dataset.span] ?? [0, 0];
-      days[bar.dataset.span] = [high + Number(bar.getAttribute("height")) * scale, off + scale];
+      const [high, due] = days[bar.dataset.span] ?? [0, 0];
+      days[bar.dataset.span] = [high + Number(bar.getAttribute("height")) * scale, due + Math.max(Number(bar.dataset.micro), scale)];
     }
     return days;
   });
